@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import Path
 
-CRATES = ["amqp", "service-kit", "order-service", "outbox-relay", "customer-service", "stack", "xtask", "bench", "chaos", "fuzz-http"]
+CRATES = ["amqp", "service-kit", "order-service", "outbox-relay", "outbox-writer", "customer-service", "stack", "xtask", "bench", "chaos", "fuzz-http"]
 PATH = re.compile(r"\b(?:crate|self|super)(?:::(?:super|\w+|\{[^;]*?\}|\*))+", re.S)
 
 

@@ -9,14 +9,14 @@ use crate::error::Error;
 use crate::transaction::Transaction;
 
 /// An event that is to be written to the outbox.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[must_use = "an event is published only when it is written"]
 pub struct Event {
     id: Uuid,
     aggregate_type: String,
     aggregate_id: String,
     event_type: String,
-    payload: Result<String, serde_json::Error>,
+    payload: Result<String, String>,
     headers: Map<String, Value>,
     not_before: Option<SystemTime>,
 }
@@ -32,7 +32,7 @@ impl Event {
         aggregate_type: impl Into<String>,
         aggregate_id: impl Display,
         event_type: impl Into<String>,
-        payload: &impl Serialize,
+        payload: &(impl Serialize + ?Sized),
     ) -> Self {
         Self {
             // Its time comes first: the unique index grows at one end, which writes less WAL.
@@ -40,42 +40,47 @@ impl Event {
             aggregate_type: aggregate_type.into(),
             aggregate_id: aggregate_id.to_string(),
             event_type: event_type.into(),
-            payload: serde_json::to_string(payload),
+            payload: serde_json::to_string(payload).map_err(|error| error.to_string()),
             headers: Map::new(),
             not_before: None,
         }
     }
 
     /// Sets the id by which consumers know an event that comes twice, which otherwise is a new
-    /// UUIDv7. Of two events with the same id the database refuses the second.
+    /// UUIDv7. The database refuses an event whose id is in the table, until the relay deletes that
+    /// event (`OUTBOX_RETENTION`).
     pub fn id(mut self, id: Uuid) -> Self {
         self.id = id;
         self
     }
 
-    /// Adds a header of the message: a string, a number or a bool. Names that begin with `amqp-`
+    /// Sets a header of the message: a string, a number or a bool. Names that begin with `amqp-`
     /// set properties of the message instead (docs/relay.md, "Properties of a message").
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.headers.insert(name.into(), value.into());
         self
     }
 
-    /// Has the event published at this time, or as soon as possible if that is over. Events of its
-    /// aggregate that are written later do not wait for it.
+    /// Has the event published soon after this time. Until then it holds back no other event of its
+    /// aggregate (docs/relay.md, "Later").
     pub fn not_before(mut self, time: SystemTime) -> Self {
         self.not_before = Some(time);
         self
     }
 
-    /// Writes the event. It is published if and only if the transaction commits. Returns its id.
+    /// Writes the event. It is published if the outermost transaction commits, and not otherwise.
+    /// Returns its id.
     ///
     /// # Errors
-    /// When the payload can't be written as JSON: nothing was sent, and the transaction goes on.
-    /// When the database refuses the row, for a NUL in a text, say, or an id that is there already:
-    /// the transaction can only be rolled back.
-    pub async fn write<T: Transaction>(self, transaction: &mut T) -> Result<Uuid, Error<T::Error>> {
-        let payload = self.payload.map_err(Error::Payload)?;
-        let headers = serde_json::to_string(&self.headers).map_err(Error::Payload)?;
+    /// See [`Error`]. PostgreSQL refuses a NUL in a text, for instance, and an id that is in the
+    /// table. After a conflict (SQLSTATE 40001, 40P01) the event can be written again, with the same
+    /// id, in another transaction.
+    pub async fn write<T: Transaction>(
+        &self,
+        transaction: &mut T,
+    ) -> Result<Uuid, Error<T::Error>> {
+        let payload = self.payload.as_deref().map_err(|reason| Error::Payload(reason.clone()))?;
+        let headers = Value::Object(self.headers.clone()).to_string();
         let id = self.id.to_string();
         let not_before = self.not_before.map(|time| microseconds(time).to_string());
         let parameters = [
@@ -83,7 +88,7 @@ impl Event {
             Some(&self.aggregate_type),
             Some(&self.aggregate_id),
             Some(&self.event_type),
-            Some(&payload),
+            Some(payload),
             Some(&headers),
             not_before.as_deref(),
         ];

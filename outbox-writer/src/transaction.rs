@@ -1,14 +1,22 @@
 /// The statement that adds an event; its file says what the parameters are.
+#[cfg(any(feature = "sqlx", feature = "tokio-postgres"))]
 const WRITE_EVENT: &str = include_str!("../../sql/outbox/write_event.sql");
 
 /// How many parameters it has.
 const PARAMETERS: usize = 7;
 
-/// An open transaction of a driver. A pool or a connection is none: outside of a transaction an
-/// event would be published whatever becomes of the data.
+/// An open transaction of a driver: `tokio_postgres::Transaction` with the feature
+/// `tokio-postgres`, `sqlx::Transaction<'_, Postgres>` with `sqlx`. A savepoint is one, too. A pool
+/// and a connection are none: an event that is written outside of the transaction is published
+/// whatever becomes of the data.
+#[diagnostic::on_unimplemented(
+    message = "an event is written over a transaction, which `{Self}` is not",
+    note = "the features `tokio-postgres` (0.7) and `sqlx` (0.8) are for the transactions of those drivers",
+    note = "the transaction of deadpool-postgres is given as `&mut *transaction`"
+)]
 pub trait Transaction: sealed::Sealed {
     /// The driver's error.
-    type Error;
+    type Error: std::error::Error + Send + Sync + 'static;
 
     #[doc(hidden)]
     fn insert(
@@ -45,6 +53,8 @@ mod of_tokio_postgres {
 
 #[cfg(feature = "sqlx")]
 mod of_sqlx {
+    use sqlx::query::Query;
+
     use super::{PARAMETERS, Transaction, WRITE_EVENT, sealed};
 
     impl sealed::Sealed for sqlx::Transaction<'_, sqlx::Postgres> {}
@@ -56,8 +66,9 @@ mod of_sqlx {
             &mut self,
             parameters: [Option<&str>; PARAMETERS],
         ) -> Result<(), Self::Error> {
-            let insert =
-                parameters.into_iter().fold(sqlx::query(WRITE_EVENT), sqlx::query::Query::bind);
+            // A statement with a name would be missing on another connection of a pooler.
+            let insert = sqlx::query(WRITE_EVENT).persistent(false);
+            let insert = parameters.into_iter().fold(insert, Query::bind);
             insert.execute(&mut **self).await.map(drop)
         }
     }

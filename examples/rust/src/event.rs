@@ -21,6 +21,8 @@ pub enum Failure {
     Malformed(serde_json::Error),
     /// PostgreSQL refused it, or is down.
     Database(sqlx::Error),
+    /// The service's own event can't be written as JSON; the text says why.
+    OwnEvent(String),
 }
 
 impl From<serde_json::Error> for Failure {
@@ -38,8 +40,8 @@ impl From<sqlx::Error> for Failure {
 impl From<outbox_writer::Error<sqlx::Error>> for Failure {
     fn from(error: outbox_writer::Error<sqlx::Error>) -> Self {
         match error {
-            outbox_writer::Error::Payload(error) => error.into(),
-            outbox_writer::Error::Database(error) => error.into(),
+            outbox_writer::Error::Database(error) => Self::Database(error),
+            other => Self::OwnEvent(other.to_string()),
         }
     }
 }
@@ -50,7 +52,7 @@ impl Failure {
     pub fn can_retry(&self) -> bool {
         match self {
             Self::NotYet(_) => true,
-            Self::Malformed(_) => false,
+            Self::Malformed(_) | Self::OwnEvent(_) => false,
             Self::Database(error) => !error
                 .as_database_error()
                 .and_then(|error| error.code())
@@ -61,7 +63,7 @@ impl Failure {
     /// Returns the reason, for the header `x-reason`.
     pub fn reason(&self) -> String {
         match self {
-            Self::NotYet(reason) => reason.clone(),
+            Self::NotYet(reason) | Self::OwnEvent(reason) => reason.clone(),
             Self::Malformed(error) => format!("malformed: {error}"),
             Self::Database(error) => error.to_string(),
         }

@@ -4,12 +4,25 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use outbox_writer::{Error, Event};
+use lapin::types::AMQPValue;
+use outbox_writer::{Error, Event, Transaction};
 use pipeline_tests::outbox::{EXCHANGE, Outbox, connect, eventually};
 use serde_json::{Value, json};
+use sqlx::Connection as _;
+use static_assertions::{assert_impl_all, assert_not_impl_any};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
+
+// What is written to anything else than a transaction is published whatever becomes of the data.
+assert_impl_all!(tokio_postgres::Transaction<'static>: Transaction);
+assert_impl_all!(sqlx::PgTransaction<'static>: Transaction);
+assert_not_impl_any!(Client: Transaction);
+assert_not_impl_any!(deadpool_postgres::Pool: Transaction);
+assert_not_impl_any!(deadpool_postgres::Client: Transaction);
+assert_not_impl_any!(sqlx::PgPool: Transaction);
+assert_not_impl_any!(sqlx::PgConnection: Transaction);
+assert_not_impl_any!(sqlx::pool::PoolConnection<sqlx::Postgres>: Transaction);
 
 /// A session of a service that may add events and nothing else.
 async fn writer(outbox: &Outbox) -> anyhow::Result<Client> {
@@ -52,8 +65,11 @@ async fn an_event_is_published_as_it_was_written_if_its_transaction_commits() ->
     assert_eq!(body["data"], json!({"note": "a 'quoted' ☂"}));
     let properties = &messages[0].properties;
     assert_eq!(*properties.priority(), Some(3));
-    let headers = format!("{:?}", properties.headers());
-    assert!(headers.contains("region") && headers.contains("weight"), "{headers}");
+    let headers = properties.headers().clone().unwrap_or_default();
+    let header = |name: &str| headers.inner().get(name).cloned();
+    assert_eq!(header("region"), Some(AMQPValue::LongString("eu".into())));
+    assert_eq!(header("weight"), Some(AMQPValue::LongLongInt(7)));
+    assert_eq!(header("amqp-priority"), None);
     let aggregate =
         "SELECT count(*) FROM outbox WHERE aggregate_type = 'order' AND aggregate_id = '4711'";
     assert_eq!(outbox.count(aggregate, &[]).await?, 2);
@@ -117,5 +133,38 @@ async fn what_can_not_be_written_is_an_error_and_no_event() -> anyhow::Result<()
         assert_eq!(refusal.code(), Some(&code));
     }
     assert_eq!(outbox.count("SELECT count(*) FROM outbox", &[]).await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn sqlx_writes_the_same() -> anyhow::Result<()> {
+    let outbox = Outbox::new().await?;
+    let url = outbox.database.url_as("outbox_writer").await?;
+    let mut service = sqlx::PgConnection::connect(&url).await?;
+    let time = SystemTime::UNIX_EPOCH + Duration::from_micros(4_102_444_800_000_001);
+    let event = Event::new("order", 1, "order.created", "a text").header("n", 1).not_before(time);
+
+    let mut transaction = service.begin().await?;
+    let id = event.write(&mut transaction).await?;
+    transaction.commit().await?;
+    let mut undone = service.begin().await?;
+    Event::new("order", 1, "order.undone", &1).write(&mut undone).await?;
+    undone.rollback().await?;
+    let mut transaction = service.begin().await?;
+    let Err(Error::Database(sqlx::Error::Database(refusal))) = event.write(&mut transaction).await
+    else {
+        panic!("nothing refused the second event of one id");
+    };
+    assert_eq!(refusal.code().as_deref(), Some(SqlState::UNIQUE_VIOLATION.code()));
+    drop(transaction);
+
+    let row = "SELECT jsonb_build_array(event_id, aggregate_type, aggregate_id, event_type, payload, headers,
+                                        extract(epoch FROM next_attempt_at)::text)
+               FROM outbox";
+    let rows = outbox.sql.query(row, &[]).await?;
+    let rows: Vec<Value> = rows.iter().map(|row| row.get(0)).collect();
+    let wanted =
+        json!([id, "order", "1", "order.created", "a text", {"n": 1}, "4102444800.000001"]);
+    assert_eq!(rows, [wanted]);
     Ok(())
 }
