@@ -10,15 +10,15 @@ const PHASES: &str = "order_phase_duration_seconds";
 /// A phase of a request that creates an order, in their order.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Phase {
-    /// From the end of the headers until the body was read and parsed.
+    /// From the end of the headers until the body has arrived and is parsed.
     Parse,
-    /// Until it was known whether the customer exists.
+    /// Until its key and its customer are looked up.
     Check,
-    /// In the queue, until the batch before was written.
+    /// In the queue, until the batches before are written.
     Queue,
-    /// Until the order was committed with its batch.
+    /// Until its batch is committed or refused, the wait for a connection included.
     Statement,
-    /// Until the task of the request went on: it waits for a processor.
+    /// From then until its task goes on to answer: the wait for a processor.
     Answer,
 }
 
@@ -48,6 +48,6 @@ impl Phase {
 pub(crate) fn describe() {
     describe_histogram!(
         PHASES,
-        "Of each phase of a request to create an order: parse, check (of the customer), queue, statement, answer"
+        "How long each phase of a request to create an order took: parse, check, queue, statement, answer"
     );
 }

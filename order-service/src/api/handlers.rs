@@ -44,6 +44,7 @@ pub(super) async fn create(
     if let Some(took) = time_since_headers(request) {
         Phase::Parse.record(took);
     }
+    let started = Instant::now();
     let key = IdempotencyKey::from_headers(headers).map_err(|fault| Problem::invalid([fault]))?;
     // Before the customer is checked: what was accepted stays accepted, whatever became of the
     // customer. Boxed: most orders have no key, and the future of each would have room for it.
@@ -52,9 +53,9 @@ pub(super) async fn create(
     {
         return respond(outcome);
     }
-    let started = Instant::now();
-    let checked = api.customer_check.check(new.customer).await?;
+    let checked = api.customer_check.check(new.customer).await;
     Phase::Check.record(started.elapsed());
+    let checked = checked?;
     let trace = EventTrace::start(|| "order.created".to_owned());
     let order = OrderToWrite { new, headers: trace.headers(headers), key };
     let outcome = orders::create(&api.database, &api.queue, order).await;

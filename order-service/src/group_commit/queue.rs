@@ -55,28 +55,27 @@ pub(super) struct QueuedOrder {
     /// Set once: by the reader, which then has the order written, or by the request, which then
     /// gives up.
     claimed: Arc<AtomicBool>,
-    /// When it was claimed for writing; until then, when it came into the queue.
-    claimed_at: Instant,
+    /// When it was taken with its batch; until then, when it came into the queue.
+    pub(super) taken_at: Instant,
 }
 
 /// What became of an order, and how long that took.
 #[derive(Debug)]
 struct Response {
     result: Result<BatchOutcome, WriteError>,
-    claimed_at: Instant,
+    taken_at: Instant,
     responded_at: Instant,
 }
 
 impl QueuedOrder {
     /// Claims the order for writing. Returns false if its request has given up.
-    pub(super) fn claim(&mut self) -> bool {
-        self.claimed_at = Instant::now();
+    pub(super) fn claim(&self) -> bool {
         !self.responder.is_closed() && !self.claimed.swap(true, Ordering::AcqRel)
     }
 
     /// Splits it into the order and the means to respond.
     pub(super) fn into_parts(self) -> (OrderToWrite, Responder) {
-        (self.order, Responder { sender: self.responder, claimed_at: self.claimed_at })
+        (self.order, Responder { sender: self.responder, taken_at: self.taken_at })
     }
 }
 
@@ -84,14 +83,13 @@ impl QueuedOrder {
 #[derive(Debug)]
 pub(super) struct Responder {
     sender: oneshot::Sender<Response>,
-    claimed_at: Instant,
+    taken_at: Instant,
 }
 
 impl Responder {
     /// Sends the outcome; it is dropped if the client has disconnected.
     pub(super) fn respond(self, result: Result<BatchOutcome, WriteError>) {
-        let response =
-            Response { result, claimed_at: self.claimed_at, responded_at: Instant::now() };
+        let response = Response { result, taken_at: self.taken_at, responded_at: Instant::now() };
         if self.sender.send(response).is_err() {
             tracing::debug!("client disconnected before the response to its order");
         }
@@ -128,7 +126,7 @@ impl OrderQueue {
         let claimed = Arc::new(AtomicBool::new(false));
         let queued_at = Instant::now();
         let queued =
-            QueuedOrder { order, responder, claimed: Arc::clone(&claimed), claimed_at: queued_at };
+            QueuedOrder { order, responder, claimed: Arc::clone(&claimed), taken_at: queued_at };
         self.sender.try_send(queued).map_err(|error| match error {
             TrySendError::Full(_) => WriteError::QueueFull,
             TrySendError::Closed(_) => WriteError::Stopped,
@@ -136,17 +134,18 @@ impl OrderQueue {
         metrics::order_enqueued();
         let outcome = match timeout(self.max_wait, &mut response).await {
             Ok(outcome) => outcome,
-            Err(_) if !claimed.swap(true, Ordering::AcqRel) => return Err(WriteError::TimedOut),
+            Err(_) if !claimed.swap(true, Ordering::AcqRel) => {
+                Phase::Queue.record(queued_at.elapsed());
+                return Err(WriteError::TimedOut);
+            }
             Err(_) => response.await,
         };
-        let Ok(Response { result, claimed_at, responded_at }) = outcome else {
+        let Ok(Response { result, taken_at, responded_at }) = outcome else {
             return Err(WriteError::Stopped);
         };
-        if matches!(result, Ok(BatchOutcome::Done(_))) {
-            Phase::Queue.record(claimed_at - queued_at);
-            Phase::Statement.record(responded_at - claimed_at);
-            Phase::Answer.record(responded_at.elapsed());
-        }
+        Phase::Queue.record(taken_at - queued_at);
+        Phase::Statement.record(responded_at - taken_at);
+        Phase::Answer.record(responded_at.elapsed());
         result
     }
 

@@ -1,5 +1,7 @@
 //! Takes batches out of the queue.
 
+use std::time::Instant;
+
 use tokio::sync::mpsc;
 
 use super::queue::QueuedOrder;
@@ -47,12 +49,14 @@ impl BatchReader {
             batch.push(queued);
             next = self.try_recv_claimed();
         }
+        let now = Instant::now();
+        batch.iter_mut().for_each(|queued: &mut QueuedOrder| queued.taken_at = now);
         Some(batch)
     }
 
     async fn recv_claimed(&mut self) -> Option<QueuedOrder> {
         loop {
-            let mut queued = self.receiver.recv().await?;
+            let queued = self.receiver.recv().await?;
             metrics::order_dequeued();
             if queued.claim() {
                 return Some(queued);
@@ -62,7 +66,7 @@ impl BatchReader {
 
     fn try_recv_claimed(&mut self) -> Option<QueuedOrder> {
         loop {
-            let mut queued = self.receiver.try_recv().ok()?;
+            let queued = self.receiver.try_recv().ok()?;
             metrics::order_dequeued();
             if queued.claim() {
                 return Some(queued);
