@@ -38,7 +38,7 @@ impl Phases {
             for ((_, count), (_, before)) in
                 buckets.iter_mut().zip(before.0.get(phase).into_iter().flatten())
             {
-                *count -= before;
+                *count = count.saturating_sub(*before);
             }
         }
         self

@@ -67,7 +67,7 @@ impl Api {
     pub(crate) async fn metrics(&self) -> anyhow::Result<String> {
         let address = address(&self.service, "operations port is open").await?;
         let url = format!("http://{address}/metrics");
-        Ok(stack::http_client()?.get(url).send().await?.text().await?)
+        Ok(stack::http_client()?.get(url).send().await?.error_for_status()?.text().await?)
     }
 
     pub(crate) const fn process(&self) -> &Service {

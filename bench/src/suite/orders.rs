@@ -191,15 +191,7 @@ fn tell(suite: &mut Suite<'_>, rounds: &[Round]) -> anyhow::Result<()> {
             "ms",
         ),
     ]);
-    for phase in PHASES {
-        let of_rounds = rounds.iter().filter_map(|it| it.half_phases.percentile(phase, 99.0));
-        let of_rounds: Vec<f64> = of_rounds.collect();
-        // Programs of an earlier version do not tell.
-        if !of_rounds.is_empty() {
-            let what = format!("of that, p99 of the phase {phase}");
-            suite.rows.push(Row::alone(part, what, of_rounds.into_iter().collect(), "ms"));
-        }
-    }
+    tell_phases(suite, rounds);
     for round in rounds {
         for (name, tally) in [
             ("64 clients", &round.saturated),
@@ -217,4 +209,17 @@ fn tell(suite: &mut Suite<'_>, rounds: &[Round]) -> anyhow::Result<()> {
     suite.plots.latency("64 clients", &last.saturated);
     suite.plots.latency("half, without a database", &last.half_without);
     Ok(())
+}
+
+/// Where the time of orders at half of the rate went, as far as the order service tells: programs of
+/// an earlier version do not.
+fn tell_phases(suite: &mut Suite<'_>, rounds: &[Round]) {
+    for phase in PHASES {
+        let of_rounds = rounds.iter().filter_map(|it| it.half_phases.percentile(phase, 99.0));
+        let of_rounds: Summary = of_rounds.collect();
+        if of_rounds.len() > 0 {
+            let what = format!("p99 of the phase {phase} at half of that rate");
+            suite.rows.push(Row::alone("orders over HTTP", what, of_rounds, "ms"));
+        }
+    }
 }
