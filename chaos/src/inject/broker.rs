@@ -1,5 +1,6 @@
 //! Faults that the broker itself makes.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,9 +16,9 @@ const USUAL_MEMORY: &str = "0.4";
 const USUAL_FREE_DISK: &str = "50MB";
 /// How soon a node that is cut off pauses itself.
 const PAUSED: Duration = Duration::from_secs(30);
-/// How often a node is told to go into maintenance: each time, fewer clients are left that may end
-/// their connections meanwhile.
-const MOST_DRAINS: u32 = 10;
+/// How often a node is told at most to go into maintenance: each time, fewer clients are left that
+/// may end their connections meanwhile.
+const MOST_DRAINS: u32 = 5;
 
 /// Closes the connections of all clients. Returns true if there were any.
 pub(super) async fn close_connections(target: &str, topology: &Topology) -> anyhow::Result<bool> {
@@ -56,17 +57,20 @@ pub(super) async fn drain(
 ) -> anyhow::Result<bool> {
     let cluster = topology.cluster.lock().await;
     let node = &cluster.nodes[node_place(target)?];
+    let revive = || tokio::task::block_in_place(|| rabbitmq_upgrade(node, &["revive"]));
     let mut tries = 1;
     while let Err(refusal) = tokio::task::block_in_place(|| rabbitmq_upgrade(node, &["drain"])) {
         // The command asks the process of each connection to end, and fails with whatever reason a
         // process has that ends by itself at that moment. Given again, it closes those that are left.
+        writeln!(std::io::stderr(), "drain of {target}, try {tries}: {refusal:#}")?;
         if tries == MOST_DRAINS {
-            return Err(refusal.context(format!("tried {tries} times")));
+            revive()?;
+            return Err(refusal);
         }
         tries += 1;
     }
     sleep(lasts).await;
-    tokio::task::block_in_place(|| rabbitmq_upgrade(node, &["revive"]))?;
+    revive()?;
     Ok(true)
 }
 
