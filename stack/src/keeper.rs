@@ -70,12 +70,16 @@ async fn keep() -> anyhow::Result<()> {
 }
 
 /// Starts a server that nobody crashes. Its databases live for seconds and are gone with it, so that
-/// no file need reach the disk: with `fsync` each DROP DATABASE writes the files of all others.
+/// no file need reach the disk: the checkpoint of each DROP DATABASE would wait for the files of all
+/// others.
 async fn start_postgres() -> anyhow::Result<PostgresServer> {
     let postgres = PostgresServer::start_temporary().await?;
     let client = postgres.access().connect("postgres").await?;
     client.batch_execute("ALTER SYSTEM SET fsync = off").await?;
     client.batch_execute("SELECT pg_reload_conf()").await?;
+    while client.query_one("SHOW fsync", &[]).await?.get::<_, String>(0) == "on" {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     Ok(postgres)
 }
 

@@ -42,7 +42,7 @@ async fn a_dropped_database_is_gone_soon_even_while_someone_is_connected() -> an
 }
 
 #[tokio::test]
-async fn only_servers_that_may_crash_write_to_the_disk() -> anyhow::Result<()> {
+async fn the_shared_server_skips_fsync_and_temporary_ones_do_not() -> anyhow::Result<()> {
     let shared = stack::shared().await?.database("settings").await?;
     assert_eq!(durability(&shared.url).await?, ["off", "on", "on"]);
     let temporary = stack::PostgresServer::start_temporary().await?;
