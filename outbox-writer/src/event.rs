@@ -73,8 +73,8 @@ impl Event {
     ///
     /// # Errors
     /// See [`Error`]. PostgreSQL refuses a NUL in a text, for instance, and an id that is in the
-    /// table. After a conflict (SQLSTATE 40001, 40P01) the event can be written again, with the same
-    /// id, in another transaction.
+    /// table. After a conflict (SQLSTATE 40001, 40P01) the event can be written again in another
+    /// transaction, with the same id.
     pub async fn write<T: Transaction>(
         &self,
         transaction: &mut T,
