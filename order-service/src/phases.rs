@@ -12,13 +12,13 @@ const PHASES: &str = "order_phase_duration_seconds";
 pub(crate) enum Phase {
     /// From the end of the headers until the body has arrived and is parsed.
     Parse,
-    /// Until its key and its customer are looked up.
+    /// Until the idempotency key and the customer are looked up.
     Check,
-    /// In the queue, until the batches before are written.
+    /// In the queue, until the batches ahead of it are written.
     Queue,
-    /// Until its batch is committed or refused, the wait for a connection included.
+    /// Until the order's batch is committed or refused, the wait for a connection included.
     Statement,
-    /// From then until its task goes on to answer: the wait for a processor.
+    /// Until the task of the request goes on to answer: the wait for a processor.
     Answer,
 }
 

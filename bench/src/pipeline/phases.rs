@@ -6,15 +6,15 @@ use super::programs::Api;
 
 const METRIC: &str = "order_phase_duration_seconds_bucket";
 
-/// The phases, in their order.
+/// The names of the phases, in the order in which a request goes through them.
 pub(crate) const PHASES: [&str; 5] = ["parse", "check", "queue", "statement", "answer"];
 
-/// For each phase the upper bounds of its buckets, in seconds, and how many requests took no longer.
+/// The buckets of each phase: the upper bound in seconds, and how many requests took no longer.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Phases(BTreeMap<String, Vec<(f64, u64)>>);
 
 impl Phases {
-    /// Those of all requests so far.
+    /// Reads the phases of all requests that `order_service` has had so far.
     pub(crate) async fn of(order_service: &Api) -> anyhow::Result<Self> {
         Ok(Self::read(&order_service.metrics().await?))
     }
@@ -32,7 +32,7 @@ impl Phases {
         Self(phases)
     }
 
-    /// Those of the requests since `before`.
+    /// Returns the phases of the requests that came after `before` was read.
     pub(crate) fn since(mut self, before: &Self) -> Self {
         for (phase, buckets) in &mut self.0 {
             for ((_, count), (_, before)) in

@@ -63,7 +63,7 @@ impl Api {
         ready(&self.service).await
     }
 
-    /// What its operations port answers for `/metrics`.
+    /// Asks the operations port of the process for its metrics.
     pub(crate) async fn metrics(&self) -> anyhow::Result<String> {
         let address = address(&self.service, "operations port is open").await?;
         let url = format!("http://{address}/metrics");

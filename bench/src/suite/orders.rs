@@ -211,8 +211,8 @@ fn tell(suite: &mut Suite<'_>, rounds: &[Round]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where the time of orders at half of the rate went, as far as the order service tells: programs of
-/// an earlier version do not.
+/// Adds a row for each phase of the orders at half of the rate. The order service of an earlier
+/// version has no such metric: there are none then.
 fn tell_phases(suite: &mut Suite<'_>, rounds: &[Round]) {
     for phase in PHASES {
         let of_rounds = rounds.iter().filter_map(|it| it.half_phases.percentile(phase, 99.0));

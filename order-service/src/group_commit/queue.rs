@@ -55,7 +55,7 @@ pub(super) struct QueuedOrder {
     /// Set once: by the reader, which then has the order written, or by the request, which then
     /// gives up.
     claimed: Arc<AtomicBool>,
-    /// When it was taken with its batch; until then, when it came into the queue.
+    /// When the reader took the order with its batch; until then, when the order was queued.
     pub(super) taken_at: Instant,
 }
 
