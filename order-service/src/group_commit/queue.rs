@@ -59,7 +59,8 @@ pub(super) struct QueuedOrder {
     pub(super) taken_at: Instant,
 }
 
-/// What became of an order, and how long that took.
+/// The writer's answer to a request: the outcome of its order, when the reader took the order, and
+/// when the writer answered.
 #[derive(Debug)]
 struct Response {
     result: Result<BatchOutcome, WriteError>,
